@@ -14,6 +14,7 @@ from . import _hedgerow
 from ._answers import Answers
 from ._errors import error
 from ._rows import Rows
+from ._tables import columns as columns_of
 from ._tables import duration, microseconds, scale, table
 
 if TYPE_CHECKING:
@@ -259,12 +260,9 @@ class Database:
 
         Batches of some 200,000 changes follow one another, each durable by itself. Errors: ``InvalidError``; earlier batches stay.
         """
-        read = Rows(table(rows))
-        columns = {name: read[name] for name in read.column_names}
-        if key not in columns:
-            raise error("invalid", f"found no column {key!r}, expected one of {', '.join(columns)}")
+        columns = columns_of(rows)
         properties = [name for name in columns if name != key] if properties is None else properties
-        for name in [*properties, *tokens]:
+        for name in [key, *properties, *tokens]:
             if name not in columns:
                 raise error("invalid", f"found no column {name!r}, expected one of {', '.join(columns)}")
         commits, batch = [], self.batch()
@@ -273,7 +271,7 @@ class Database:
             batch.add(node)
             for of in properties:
                 value = columns[of][row]
-                if value is not None and value == value:
+                if not _is_gap(value):
                     batch.set(node, **{of: value})
             if tokens:
                 batch.set_tokens(node, sorted({word for of in tokens for word in _words(columns[of][row])}))
@@ -613,8 +611,13 @@ def _property(value: Any) -> Any:
     return (microseconds(value),)
 
 
+def _is_gap(value: Any) -> bool:
+    """True for no value: None, a number that is none, a moment that is none."""
+    return value is None or (not isinstance(value, (str, list, tuple)) and getattr(value, "ndim", 0) == 0 and bool(value != value))
+
+
 def _words(value: Any) -> list[str]:
-    if value is None or value != value:
+    if _is_gap(value):
         return []
     return str(value).split() if isinstance(value, str) else [str(word) for word in value]
 

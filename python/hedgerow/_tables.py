@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from . import _hedgerow
-from ._errors import error
+from ._errors import Error, error
+from ._rows import Rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NOTHING = -(2**63)
@@ -69,10 +70,15 @@ def table(rows: Any, names: Sequence[str] = ()) -> _hedgerow.Table:
     """
     if isinstance(rows, _hedgerow.Table):
         return rows
-    if _is_frame(rows):
-        return _hedgerow.Table.from_columns([_column(str(name), rows[name].to_numpy()) for name in rows.columns])
     if hasattr(rows, "__arrow_c_stream__"):
-        return _hedgerow.Table.from_arrow(rows)
+        try:
+            return _hedgerow.Table.from_arrow(rows)
+        except Exception as failure:
+            # A frame of pandas needs pyarrow for it, and one type for each column.
+            if not _is_frame(rows):
+                raise failure if isinstance(failure, Error) else error("invalid", f"the table cannot be read: {failure}") from failure
+    if _is_frame(rows):
+        rows = {str(name): _series(rows[name]) for name in rows.columns}
     if isinstance(rows, Mapping):
         return _hedgerow.Table.from_columns([_column(str(name), values) for name, values in rows.items()])
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
@@ -92,30 +98,45 @@ def _from_rows(rows: list[Any], names: Sequence[str]) -> _hedgerow.Table:
     return table(dict(zip(names, zip(*rows))))
 
 
+def columns(rows: Any) -> dict[str, Any]:
+    """The columns of any table as lists or arrays of Python's values, with ``None`` where there is no value."""
+    if _is_frame(rows):
+        return {str(name): _series(rows[name]) for name in rows.columns}
+    if isinstance(rows, Mapping):
+        found = {str(name): values if hasattr(values, "dtype") else list(values) for name, values in rows.items()}
+    elif isinstance(rows, (list, tuple)) and rows and all(isinstance(row, Mapping) for row in rows):
+        found = {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
+    else:
+        read = Rows(table(rows))
+        return {name: read[name] for name in read.column_names}
+    lengths = {name: len(values) for name, values in found.items()}
+    if len(set(lengths.values())) > 1:
+        raise error("invalid", f"found columns of different lengths: {lengths}")
+    return found
+
+
 def _is_frame(rows: Any) -> bool:
-    """True for a pandas frame, whose stream of Arrow needs pyarrow."""
-    return type(rows).__module__.startswith("pandas.") and hasattr(rows, "columns")
+    """True for a frame of pandas."""
+    return type(rows).__module__.split(".")[0] == "pandas" and hasattr(rows, "columns")
+
+
+def _series(series: Any) -> Any:
+    import numpy as np
+
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufMb":
+        return series.to_numpy()
+    return [None if gap else value for gap, value in zip(series.isna(), series)]
 
 
 def _column(name: str, values: Any) -> tuple[str, str, Any]:
     import numpy as np
 
     if not isinstance(values, np.ndarray):
-        values = values if isinstance(values, (list, tuple)) else list(values)
-        kinds = {type(value) for value in values if value is not None}
-        if kinds & {datetime, date}:
-            moments = [microseconds(value) for value in values]
-            return name, "moment", np.array([_NOTHING if at is None else at for at in moments], np.int64)
-        if len({_family(kind) for kind in kinds}) > 1:
-            found = " and ".join(sorted(kind.__name__ for kind in kinds))
-            raise error("invalid", f"column {name!r}: found {found} mixed, expected values of one type")
-        if not kinds or kinds <= {str}:
-            return name, "text", list(values)
-        if None in values:
-            raise error("invalid", f"column {name!r}: found no value in row {list(values).index(None)}")
-        values = np.asarray(values)
+        return _list(name, values if isinstance(values, (list, tuple)) else list(values))
     if values.ndim != 1:
         raise error("invalid", f"column {name!r}: found {values.ndim} dimensions, expected one")
+    if values.dtype.kind in "OUT":
+        return _list(name, [None if value != value else value for value in values.tolist()])
     if values.dtype.kind == "M":
         return name, "moment", np.ascontiguousarray(values.astype("datetime64[us]").astype(np.int64))
     if values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max:
@@ -124,24 +145,41 @@ def _column(name: str, values: Any) -> tuple[str, str, Any]:
         return name, "integer", np.ascontiguousarray(values, np.int64)
     if values.dtype.kind == "f":
         return name, "number", np.ascontiguousarray(values, np.float64)
-    if values.dtype.kind in "OUT":
-        return _objects(name, values)
     raise error("invalid", f"column {name!r}: found {values.dtype}, expected texts, numbers or moments")
 
 
-def _objects(name: str, values: Any) -> tuple[str, str, Any]:
-    cells = [None if value is None or value != value else value for value in values.tolist()]
-    if all(cell is None or isinstance(cell, str) for cell in cells):
-        return name, "text", cells
-    if any(isinstance(cell, int) and not -(2**63) <= cell < 2**63 for cell in cells):
+def _list(name: str, values: Sequence[Any]) -> tuple[str, str, Any]:
+    import numpy as np
+
+    kinds = {type(value) for value in values if value is not None}
+    families = {_family(kind) for kind in kinds}
+    if len(families) > 1:
+        found = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise error("invalid", f"column {name!r}: found {found} mixed, expected values of one type")
+    family = families.pop() if families else str
+    if family is str:
+        return name, "text", list(values)
+    if family is date:
+        moments = [microseconds(value) for value in values]
+        return name, "moment", np.array([_NOTHING if at is None else at for at in moments], np.int64)
+    if family is not float:
+        found = kinds.pop().__name__
+        raise error("invalid", f"column {name!r}: found {found}, expected texts, numbers or moments")
+    if None in values:
+        raise error("invalid", f"column {name!r}: found no value in row {list(values).index(None)}")
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values):
         raise error("invalid", f"column {name!r}: found an integer of more than 64 bits; pass it as a text")
-    return _column(name, cells)
+    return _column(name, np.asarray(values))
 
 
 def _family(kind: type) -> type:
-    """Integers and numbers go together; numpy's are among them."""
+    """The type that a column is read as: texts, numbers (integers among them), moments, or itself."""
     import numpy as np
 
     if issubclass(kind, (bool, np.bool_)):
         return bool
-    return float if issubclass(kind, (int, float, np.integer, np.floating)) else kind
+    if issubclass(kind, (int, float, np.integer, np.floating)):
+        return float
+    if issubclass(kind, (date, np.datetime64)):
+        return date
+    return str if issubclass(kind, str) else kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,17 @@ def test_relations_repeats_half_lives_and_dislikes_are_those_of_the_library(tmp_
             assert db.edges("buys")["weight"][0] == pytest.approx(2.0)
 
 
-def test_nodes_have_properties_of_their_types_and_go_out_as_columns(db: hedgerow.Database) -> None:
+@pytest.mark.parametrize("made", [_columns, _rows, _pandas, _pyarrow, _polars])
+def test_nodes_have_properties_of_their_types_and_go_out_as_columns(db: hedgerow.Database, made: Any) -> None:
     rows = {
         "id": [1, 2, 3],
         "title": ["One", "Two", None],
         "price": [1.5, float("nan"), 3.0],
         "stock": [True, False, True],
-        "made": np.array(["2020-01-01", "NaT", "2021-01-01"], "datetime64[D]"),
+        "made": [datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)],
         "genres": [["a", "b"], [], ["c"]],
     }
-    frame = _pandas(rows)
-    db.add_nodes(frame, kind="item", key="id", label="title", tokens=["genres"], properties=["title", "price", "stock", "made"])
+    db.add_nodes(made(rows), kind="item", key="id", label="title", tokens=["genres"], properties=["title", "price", "stock", "made"])
     nodes = db.nodes("item")
     by_key = {key: row for row, key in enumerate(nodes["key"])}
     assert [nodes["title"][by_key[key]] for key in ("1", "2", "3")] == ["One", "Two", None]
@@ -171,6 +172,20 @@ def test_rows_go_to_pandas_polars_pyarrow_and_duckdb(trained: hedgerow.Database)
     assert list(answers.to_polars()["node"]) == answers.nodes == list(answers.to_pandas()["node"])
 
 
+def test_frames_of_pandas_are_read_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": ["1", "2"], "b": pandas.array([3, 4], dtype="Int64"), "t": [1_700_000_000] * 2})
+    frame["t"] = pandas.to_datetime(frame["t"], unit="s", utc=True)
+    monkeypatch.setattr(type(frame), "__arrow_c_stream__", None)
+    with hedgerow.open(tmp_path / "store") as db:
+        db.link(frame, src=("u", "a"), dst=("i", "b"), time="t")
+        assert sorted(db.edges("i-u")["i"]) == ["3", "4"]
+        assert db.edges("i-u")["time"][0] == np.datetime64("2023-11-14T22:13:20", "us")
+        frame.loc[1, "b"] = pandas.NA
+        with pytest.raises(hedgerow.InvalidError, match="no value in row 1"):
+            db.link(frame, src=("u", "a"), dst=("i", "b"))
+
+
 BAD: list[tuple[Any, dict[str, Any], str]] = [
     ({"a": ["1"], "b": [None]}, {}, "row 0 of column \"b\": found no value"),
     ({"a": [1, None], "b": [1, 2]}, {}, "column 'a': found no value in row 1"),
@@ -179,7 +194,9 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ({"a": [2**70], "b": [1]}, {}, "more than 64 bits"),
     ({"a": ["1"], "b": ["1", "2"]}, {}, "has 1 rows and column"),
     ({"a": [["x"]], "b": ["1"]}, {}, "found"),
-    ({"a": [True], "b": ["1"]}, {}, "found"),
+    ({"a": [True], "b": ["1"]}, {}, "found bool"),
+    ({"a": [decimal.Decimal(1)], "b": ["1"]}, {}, "found Decimal"),
+    ({"a": [{}], "b": ["1"]}, {}, "found dict"),
     ({"a": ["1"], "b": [""]}, {}, "row 0"),
     ({"a": ["1"], "b": ["x" * 600]}, {}, "row 0"),
     ({"a": ["1"], "b": ["1"], "w": [float("nan")]}, {"weight": "w"}, "found NaN"),
