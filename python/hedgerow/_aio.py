@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ._database import Database
 
 _CALLS = (
-    "link add_nodes train refresh persist verify digest status similar recommend embeddings embedding evaluate nodes edges csr "
+    "link add_nodes train refresh persist verify digest status similar recommend embeddings embedding evaluate nodes edges neighbors csr "
     "promote rollback drop_model backup checkpoint is_outdated close"
 ).split()
 

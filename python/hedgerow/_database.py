@@ -467,6 +467,10 @@ class Database:
         """The edges of a relation: a column of keys for each kind, named as the kind; ``weight``; ``time``."""
         return self.snapshot().edges(relation, kinds=kinds)
 
+    def neighbors(self, node: str, *, relation: str | None = None) -> Rows:
+        """The neighbors of a node: ``node``, ``weight``, ``time``, ``relation``."""
+        return self.snapshot().neighbors(node, relation=relation)
+
     def csr(self, relation: str, *, kinds: tuple[str, str] | None = None) -> tuple[Any, list[str], list[str]]:
         """The edges of a relation as a matrix, with the keys of its rows and columns.
 
@@ -523,6 +527,10 @@ class Snapshot:
     def edges(self, relation: str, *, kinds: tuple[str, str] | None = None) -> Rows:
         """See ``Database.edges``."""
         return Rows(self._snapshot.edges(relation, kinds))
+
+    def neighbors(self, node: str, *, relation: str | None = None) -> Rows:
+        """See ``Database.neighbors``."""
+        return Rows(self._snapshot.neighbors(node, relation))
 
     def csr(self, relation: str, *, kinds: tuple[str, str] | None = None) -> tuple[Any, list[str], list[str]]:
         """See ``Database.csr``."""

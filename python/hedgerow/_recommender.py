@@ -164,19 +164,17 @@ class Recommender:
     def _replace(self, kind: str, other: str, ids: list[int], rows: Any) -> None:
         if rows.shape[0] != len(ids):
             raise error("invalid", f"found {rows.shape[0]} rows for {len(ids)} ids")
-        matrix, row_keys, column_keys = self.db.csr("item-user", kinds=(kind, other))
-        at = {key: row for row, key in enumerate(row_keys)}
+        graph = self.db.snapshot()
         with self.db.batch() as batch:
             for row, one in enumerate(ids):
-                node, known = f"{kind}:{one}", at.get(str(one))
+                node = f"{kind}:{one}"
                 batch.add(node)
-                old = [] if known is None else matrix.indices[matrix.indptr[known] : matrix.indptr[known + 1]]
                 new = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
                 weights = rows.data[rows.indptr[row] : rows.indptr[row + 1]]
-                kept = {str(column) for column in new}
-                for column in old:
-                    if column_keys[column] not in kept:
-                        batch.unlink(node, f"{other}:{column_keys[column]}")
+                kept = {f"{other}:{column}" for column, weight in zip(new, weights) if weight != 0}
+                for column in graph.neighbors(node)["node"] if node in graph else []:
+                    if column not in kept:
+                        batch.unlink(node, column)
                 for column, weight in zip(new, weights):
                     if weight != 0:
                         batch.link(node, f"{other}:{column}", weight=float(weight))

@@ -11,8 +11,9 @@ use hedgerow::{KindIx, NodeIx, PropertyIx, PropertyType, PropertyValue, Relation
 use numpy::PyArray1;
 use pyo3::prelude::*;
 
+use crate::batch::node;
 use crate::calls::short;
-use crate::errors::{Failure, raise};
+use crate::errors::{Failure, failure, raise};
 use crate::options::to_fields;
 use crate::tables::Table;
 
@@ -57,7 +58,7 @@ impl PySnapshot {
     }
 
     fn contains(&self, name: &str) -> PyResult<bool> {
-        Ok(self.0.lookup(crate::batch::node(name)?).is_some())
+        Ok(self.0.lookup(node(name)?).is_some())
     }
 
     /// A table of the nodes of a kind: `key`, `degree`, and a column for each property.
@@ -70,6 +71,32 @@ impl PySnapshot {
     fn edges(&self, py: Python<'_>, relation: &str, kinds: Option<(String, String)>) -> PyResult<Table> {
         let (relation, kinds) = self.ends(relation, kinds)?;
         Table::new(short(py, || Ok::<_, Failure>(self.edge_columns(relation, kinds)))?)
+    }
+
+    /// A table of the neighbors of a node, in one relation or in all: `node` as `kind:key`, `weight`, `time`, `relation`.
+    fn neighbors(&self, name: &str, relation: Option<&str>) -> PyResult<Table> {
+        let graph = &self.0;
+        let node = graph.require(node(name)?).map_err(failure)?;
+        let relations = match relation {
+            Some(name) => vec![self.relation(name)?],
+            None => (0..graph.relation_count()).map(|at| RelationIx::new(at as u16)).collect(),
+        };
+        let (mut nodes, mut weights) = (Vec::new(), Vec::new());
+        let (mut times, mut names) = (Vec::new(), Vec::new());
+        for relation in relations {
+            for (other, weight, time) in graph.list(relation, node).iter() {
+                nodes.push(graph.name(other).to_string());
+                weights.push(weight);
+                times.push(time.map(|time| graph.time_unit().to_microseconds(time)));
+                names.push(graph.relation_name(relation));
+            }
+        }
+        Table::new(vec![
+            ("node".into(), Arc::new(StringArray::from(nodes)), false),
+            ("weight".into(), Arc::new(Float32Array::from(weights)), false),
+            ("time".into(), Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")), true),
+            ("relation".into(), Arc::new(StringArray::from(names)), false),
+        ])
     }
 
     /// The edges of a relation as a matrix of rows of one kind: its weights, columns and row starts, and the keys of rows and columns.
@@ -132,15 +159,20 @@ impl PySnapshot {
         })
     }
 
-    /// A relation and the kinds of its ends: those that are asked for, or the only ones.
-    fn ends(&self, name: &str, kinds: Option<(String, String)>) -> PyResult<(RelationIx, (KindIx, KindIx))> {
+    fn relation(&self, name: &str) -> PyResult<RelationIx> {
         let graph = &self.0;
-        let relation = graph.relation_ix(name).ok_or_else(|| {
+        graph.relation_ix(name).ok_or_else(|| {
             let names = (0..graph.relation_count()).map(|at| graph.relation_name(RelationIx::new(at as u16)));
             let names: Vec<&str> = names.collect();
             let text = format!("no relation {name:?} in the store, which has: {}", names.join(", "));
             raise("not_found", &text, None)
-        })?;
+        })
+    }
+
+    /// A relation and the kinds of its ends: those that are asked for, or the only ones.
+    fn ends(&self, name: &str, kinds: Option<(String, String)>) -> PyResult<(RelationIx, (KindIx, KindIx))> {
+        let graph = &self.0;
+        let relation = self.relation(name)?;
         if let Some((one, other)) = kinds {
             return Ok((relation, (self.kind(&one)?, self.kind(&other)?)));
         }

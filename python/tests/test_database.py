@@ -26,6 +26,9 @@ def test_a_batch_is_whole_or_not_at_all(db: hedgerow.Database) -> None:
         batch.link("user:1", "item:7", weight=2, time=datetime.datetime(2024, 1, 2), relation="buys")
         batch.set("item:7", title="Seven", price=1.5, stock=True, tags=["a", "b"], made=datetime.date(2020, 1, 1))
         batch.set_tokens("item:7", ["tag=a"])
+    near = db.neighbors("item:7")
+    assert (near["node"], near["relation"], float(near["weight"][0])) == (["user:1"], ["buys"], 2.0)
+    assert len(db.neighbors("item:7", relation="buys")) == 1
     assert batch.report is not None and batch.report["edges_added"] == 1
     assert "item:7" in db and "item:8" not in db
     with pytest.raises(RuntimeError), db.batch() as batch:
@@ -186,6 +189,8 @@ REFUSED: list[tuple[Callable[[hedgerow.Database], Any], type[Exception], str]] =
     (lambda db: db.train(["item"], dim="x"), hedgerow.InvalidError, "invalid"),
     (lambda db: db.train(["film"]), hedgerow.Error, "not_found"),
     (lambda db: db.edges("none"), hedgerow.NotFoundError, "not_found"),
+    (lambda db: db.neighbors("item:none"), hedgerow.NotFoundError, "not_found"),
+    (lambda db: db.neighbors("item:i1", relation="none"), hedgerow.NotFoundError, "not_found"),
     (lambda db: db.nodes("none"), hedgerow.NotFoundError, "not_found"),
     (lambda db: db.embeddings("user"), hedgerow.NotEmbeddedError, "not_embedded"),
     (lambda db: db.batch().link("a:1", "b:2", weight=float("nan")), hedgerow.InvalidError, "invalid"),
