@@ -100,16 +100,34 @@ pub(crate) fn take_edges(
         rows.iter().try_for_each(|rows| rows.each(columns, scale, |a, b, edge| batch.link(a, b, edge)))?;
         Ok(batch)
     };
-    let changes: Vec<Batch> = rows
-        .par_chunks(ROWS_PER_BATCH / ROWS_PER_TASK)
+    let changes: Vec<Batch> = batches_of(&rows)
+        .par_iter()
         .map(|rows| cancel.check().map_err(Failure::from).and_then(|()| convert(rows)))
         .collect::<Result<_, Failure>>()?;
+    if changes.is_empty() {
+        return Ok(vec![Commit { epoch: store.snapshot().epoch(), ..Commit::default() }]);
+    }
     let stage = cancel.stage("edges committed", changes.len() as u64);
     let committed = changes.iter().map(|batch| {
         stage.advance(1)?;
         Ok(store.commit(batch)?)
     });
     committed.collect()
+}
+
+/// The rows of each batch: a stream may come in pieces of any size.
+fn batches_of(rows: &[Rows]) -> Vec<&[Rows]> {
+    let (mut batches, mut first, mut count) = (Vec::new(), 0, 0);
+    for (at, some) in rows.iter().enumerate() {
+        if count + some.count > ROWS_PER_BATCH {
+            batches.push(&rows[first..at]);
+            (first, count) = (at, 0);
+        }
+        count += some.count;
+    }
+    batches.push(&rows[first..]);
+    batches.retain(|batch| !batch.is_empty());
+    batches
 }
 
 fn load(

@@ -110,7 +110,7 @@ fn token(seconds: Option<f64>) -> PyResult<CancelToken> {
     let Some(seconds) = seconds else { return Ok(CancelToken::new()) };
     let after = Duration::try_from_secs_f64(seconds)
         .map_err(|_| invalid(&format!("found a deadline of {seconds}, expected seconds above 0")))?;
-    Ok(CancelToken::new().with_deadline(Instant::now() + after))
+    Ok(until(&CancelToken::new(), after))
 }
 
 #[pymethods]
@@ -454,7 +454,7 @@ impl Handle {
             let engine = open.engine(model)?;
             Ok::<_, Failure>(Updater::start(engine, &options, |_| ())?)
         })?;
-        Ok(PyUpdater { updater, _open: open })
+        Ok(PyUpdater::new(updater, open))
     }
 
     /// The models: name, default or not, generation, embedded nodes.
@@ -494,12 +494,17 @@ impl Handle {
     const MAIN: &'static str = MAIN_SET;
 }
 
-/// The token with a deadline from now on.
+/// The token with a deadline of so many seconds from now on, which were checked.
 fn bounded(cancel: &CancelToken, seconds: Option<f64>) -> CancelToken {
-    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-        Some(after) => cancel.with_deadline(Instant::now() + after),
-        None => cancel.clone(),
-    }
+    let after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    after.map_or_else(|| cancel.clone(), |after| until(cancel, after))
+}
+
+/// The token with a deadline; none where the clock does not go so far.
+fn until(cancel: &CancelToken, after: Duration) -> CancelToken {
+    Instant::now()
+        .checked_add(after)
+        .map_or_else(|| cancel.clone(), |deadline| cancel.with_deadline(deadline))
 }
 
 /// A recipient as Python gives it.

@@ -64,6 +64,7 @@ def test_answers_have_titles_scores_and_facts(trained: hedgerow.Database) -> Non
     assert trained.similar("item:i3", 6).nodes == page.nodes + rest.nodes
     assert trained.recommend(history=["item:i1", "item:i3"]).facts[0]["source"]
     assert trained.recommend("user:u1", 3, candidates=["item:i1"], include_seen=True).nodes == ["item:i1"]
+    assert len(trained.similar("item:i3", deadline=1e18)) == 10
     later = trained.recommend("user:u1", only_new="1h")
     assert len(later) == 0
 
@@ -257,6 +258,7 @@ def test_handles_are_not_pickled_and_not_used_after_a_fork(trained: hedgerow.Dat
             pickle.dumps(thing)
     if not hasattr(os, "fork"):
         return
+    updater = trained.updater(max_age=10)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -265,11 +267,14 @@ def test_handles_are_not_pickled_and_not_used_after_a_fork(trained: hedgerow.Dat
             said = "no error"
         except hedgerow.Error as error:
             said = error.kind
+        # The end of these objects does not wait for threads that the child does not have.
+        del updater, trained
         os.write(write, said.encode())
         os._exit(0)
     os.close(write)
     assert os.read(read, 100) == b"forked"
     assert os.waitpid(child, 0)[1] == 0
+    updater.stop()
     assert len(trained.similar("item:i1")) > 0
 
 

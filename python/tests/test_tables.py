@@ -172,6 +172,19 @@ def test_rows_go_to_pandas_polars_pyarrow_and_duckdb(trained: hedgerow.Database)
     assert list(answers.to_polars()["node"]) == answers.nodes == list(answers.to_pandas()["node"])
 
 
+def test_a_stream_of_many_small_pieces_is_few_batches(db: hedgerow.Database) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    db.link(ROWS, src="user", dst="item")
+    epoch = db.snapshot().epoch
+    pieces = [pyarrow.table({"a": [str(at)], "b": [str(at % 7)]}) for at in range(500)]
+    report = db.link(pyarrow.concat_tables(pieces), src=("u", "a"), dst=("i", "b"))
+    assert (report["edges_added"], db.snapshot().epoch) == (500, epoch + 1)
+    nothing = db.link({"a": [], "b": []}, src=("u", "a"), dst=("i", "b"))
+    assert (nothing["edges_added"], nothing["epoch"]) == (0, epoch + 1)
+    with hedgerow.open(db.path + "-empty") as empty:
+        assert empty.link([], src="u", dst="i")["edges_added"] == 0
+
+
 def test_frames_of_pandas_are_read_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": ["1", "2"], "b": pandas.array([3, 4], dtype="Int64"), "t": [1_700_000_000] * 2})
