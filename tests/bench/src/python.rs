@@ -25,6 +25,15 @@ const TOGETHER: usize = 512;
 
 /// Measures with the interpreter that `HEDGEROW_PYTHON` names, or `python3`; the package and pyarrow have to be installed there.
 pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Failure> {
+    let python = std::env::var_os("HEDGEROW_PYTHON").unwrap_or_else(|| "python3".into());
+    let found = Command::new(&python).args(["-c", "import hedgerow, pyarrow"]).output();
+    if !found.is_ok_and(|ran| ran.status.success()) {
+        let name = python.display();
+        return Err(format!(
+            "{name} does not import hedgerow and pyarrow; name one that does in HEDGEROW_PYTHON"
+        )
+        .into());
+    }
     let (items, boards, edges, users) =
         if options.quick { (2_000, 1_000, 30_000, 200) } else { (40_000, 20_000, 2_000_000, 10_000) };
     let plan = Plan { items, boards, edges, topics: 40, degrees: Degrees::Flat, seed: options.seed };
@@ -67,15 +76,14 @@ pub(crate) fn run(options: &Options, recorder: &mut Recorder) -> Result<(), Fail
     rows.iter().try_for_each(|(pin, board)| writeln!(csv, "{pin},{board}"))?;
     let file = folder.path().join("edges.csv");
     std::fs::write(&file, csv)?;
-    let python = std::env::var_os("HEDGEROW_PYTHON").unwrap_or_else(|| "python3".into());
-    let ran = Command::new(python)
+    let ran = Command::new(&python)
         .arg(SCRIPT)
         .args([&path, &file, &folder.path().join("python")])
         .arg(users.to_string())
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !ran.status.success() {
-        return Err("the script in Python failed: it needs the package and pyarrow".into());
+        return Err("the script in Python failed".into());
     }
     let taken: Value = serde_json::from_slice(&ran.stdout)?;
     let seconds = |case: &str| taken[case].as_f64().ok_or("a time is missing");

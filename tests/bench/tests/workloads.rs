@@ -1,5 +1,7 @@
 //! The workloads at their small sizes: names and signs of the figures only, since how fast anything is depends on the machine.
 
+use std::process::Command;
+
 use hedgerow_test_support::Cli;
 use serde_json::{Value, json};
 
@@ -31,7 +33,7 @@ fn without_a_workload_they_are_listed_and_none_runs() {
     let listed = bench.json(&[]);
     let names: Vec<&str> =
         listed.as_array().expect("rows").iter().filter_map(|row| row["workload"].as_str()).collect();
-    assert_eq!(names, ["walk", "load", "store", "train", "refresh", "jobs", "ablation"]);
+    assert_eq!(names, ["walk", "load", "store", "train", "refresh", "jobs", "python", "ablation"]);
     assert!(listed.as_array().expect("rows").iter().all(|row| row["measures"] != json!("")));
     let help = bench.ok(&["--help"]);
     assert!(names.iter().all(|name| help.contains(name)), "{help}");
@@ -43,6 +45,20 @@ fn words_that_name_no_workload_or_no_graph_are_usage_errors() {
     for words in [&["nothing"][..], &["walk", "--items", "0"], &["load", "--items", "10", "--boards", "10"]] {
         assert_eq!(bench.run(words).code, 2, "{words:?}");
     }
+}
+
+/// CI runs it with an interpreter that has the package.
+#[test]
+fn the_package_for_python_is_looked_for_before_anything_is_measured() {
+    let program = env!("CARGO_BIN_EXE_hedgerow-bench");
+    let ran = Command::new(program)
+        .args(["python", "--quick"])
+        .env("HEDGEROW_PYTHON", "no-such-interpreter")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("no-such-interpreter") && said.contains("HEDGEROW_PYTHON"), "{said}");
 }
 
 #[test]
