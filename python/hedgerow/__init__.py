@@ -1,11 +1,11 @@
 """Hedgerow: an embedded graph database whose learned embeddings follow every edge, bit for bit.
 
-    import hedgerow
+import hedgerow
 
-    with hedgerow.open("graph") as db:
-        db.link([("ann", "jazz"), ("ann", "blues"), ("bob", "jazz")], src="user", dst="item")
-        db.train(["item"])
-        print(db.similar("item:jazz"))
+with hedgerow.open("graph") as db:
+    db.link([("ann", "jazz"), ("ann", "blues"), ("bob", "jazz")], src="user", dst="item")
+    db.train(["item"])
+    print(db.similar("item:jazz"))
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _errors
 from ._answers import Answer, Answers
-from ._database import Batch, Database, Snapshot, Updater, open  # noqa: A004
+from ._batch import Batch
+from ._database import Database, open
 from ._errors import (
     CancelledError,
     ClosedError,
@@ -31,6 +32,8 @@ from ._errors import (
 from ._hedgerow import VERSION as __version__
 from ._hedgerow import check
 from ._rows import Rows
+from ._snapshot import Snapshot
+from ._updater import Updater
 
 if TYPE_CHECKING:
     from ._recommender import Recommender

@@ -8,10 +8,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._database import Database
 
-_CALLS = (
-    "link add_nodes train refresh persist verify digest status similar recommend embeddings embedding evaluate nodes edges neighbors csr "
-    "promote rollback drop_model backup checkpoint is_outdated close"
-).split()
+_CALLS = [
+    "link",
+    "add_nodes",
+    "train",
+    "refresh",
+    "persist",
+    "verify",
+    "digest",
+    "status",
+    "similar",
+    "recommend",
+    "embeddings",
+    "embedding",
+    "evaluate",
+    "nodes",
+    "edges",
+    "neighbors",
+    "csr",
+    "promote",
+    "rollback",
+    "drop_model",
+    "backup",
+    "checkpoint",
+    "is_outdated",
+    "close",
+]
 
 
 class Aio:

@@ -85,7 +85,9 @@ class Answers(Rows):
         more = f"{len(self) - most} more; " if len(self) > most else ""
         if len(self._facts) != 1:
             errors = len(self.errors)
-            return f"{more}{len(self._facts)} questions" + (f", {errors} without an answer: see errors" if errors else "")
+            return f"{more}{len(self._facts)} questions" + (
+                f", {errors} without an answer: see errors" if errors else ""
+            )
         fact = self._facts[0]
         dirty = f", {fact['dirty_nodes']} nodes changed since" if fact["dirty_nodes"] else ""
         return f"{more}by {fact['source']}, epoch {fact['epoch']}{dirty}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -12,25 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _hedgerow
 from ._answers import Answers
+from ._batch import Batch, Repeat, Report
 from ._errors import error
+from ._progress import Bar
+from ._progress import observer as observer_of
+from ._query import query_of
 from ._rows import Rows
+from ._snapshot import NOT_PICKLED, Snapshot
 from ._tables import columns as columns_of
-from ._tables import duration, microseconds, scale, table
+from ._tables import duration, scale, table
+from ._updater import Updater
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Repeat = Literal["last", "sum", "max", "count"]
-Report = dict[str, Any]
 
-_PICKLE = (
-    "a handle of a store cannot be pickled, because locks and threads belong to one process; "
-    "open the store in the other process, with read_only=True beside a writer: hedgerow.open(path, read_only=True)"
-)
-
-
-def open(  # noqa: A001
+def open(
     path: str | os.PathLike[str],
     *,
     create: bool = True,
@@ -44,82 +40,9 @@ def open(  # noqa: A001
 
     Errors: ``LockedError``, ``NotAStoreError``, ``DamagedError``.
     """
-    return Database(_hedgerow.Handle.open(os.fspath(path), create and not read_only, read_only, low_memory), os.fspath(path))
-
-
-class Batch:
-    """Changes that become durable and visible together. Nodes are named ``kind:key`` and are made where they are needed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._batch = _hedgerow.Batch()
-        self.report: Report | None = None
-        """What the commit changed, once it is made."""
-
-    def link(
-        self,
-        a: str,
-        b: str,
-        *,
-        weight: float = 1.0,
-        time: Any = None,
-        relation: str | None = None,
-        repeat: Repeat = "last",
-    ) -> None:
-        """Adds an edge. ``weight`` is above 0. ``relation`` is by default the one of the two kinds, such as ``item-user``.
-
-        ``repeat`` says what happens if the edge is there: the last one counts, weights are summed or counted, or the largest is kept.
-        """
-        self._batch.link(a, b, weight, microseconds(time), relation, repeat)
-
-    def unlink(self, a: str, b: str, *, relation: str | None = None) -> None:
-        """Removes an edge, if it is there."""
-        self._batch.unlink(a, b, relation)
-
-    def add(self, node: str) -> None:
-        """Adds a node without an edge."""
-        self._batch.add_node(node)
-
-    def remove(self, node: str) -> None:
-        """Removes a node with its edges, features and properties."""
-        self._batch.remove(node)
-
-    def set(self, node: str, **properties: Any) -> None:
-        """Sets properties: texts, numbers, booleans, moments, lists of texts. ``None`` removes one."""
-        for name, value in properties.items():
-            self._batch.set_property(node, name, _property(value))
-
-    def set_tokens(self, node: str, tokens: Iterable[str]) -> None:
-        """Sets the words that the model learns from, such as genres or the words of a title."""
-        self._batch.set_tokens(node, list(tokens))
-
-    def set_dense(self, node: str, block: str, values: Sequence[float] | NDArray[np.float32]) -> None:
-        """Sets a row of numbers that the model learns from, such as the embedding of a picture."""
-        self._batch.set_dense(node, block, [float(value) for value in values])
-
-    def label(self, kind: str, prop: str | None) -> None:
-        """Shows nodes of a kind by this property, such as ``title``."""
-        self._batch.set_label(kind, prop)
-
-    def declare(self, relation: str, *, half_life: str | timedelta | None = None, dislike: bool = False) -> None:
-        """Sets what the edges of a relation mean, before its first edge: weights that halve with age, or dislikes."""
-        self._batch.declare_relation(relation, None if half_life is None else duration(half_life), dislike)
-
-    def commit(self) -> Report:
-        """Makes the changes durable, and begins anew. Returns their counts."""
-        self.report = self._database._handle.commit(self._batch)
-        self._batch.clear()
-        return self.report
-
-    def __len__(self) -> int:
-        return len(self._batch)
-
-    def __enter__(self) -> Batch:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self.commit()
+    return Database(
+        _hedgerow.Handle.open(os.fspath(path), create and not read_only, read_only, low_memory), os.fspath(path)
+    )
 
 
 class Database:
@@ -163,7 +86,9 @@ class Database:
     def __enter__(self) -> Database:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -175,7 +100,7 @@ class Database:
         return f"hedgerow.Database({self._path!r}, nodes: {kinds}, edges: {edges or 'none'})"
 
     def __reduce__(self) -> Any:
-        raise TypeError(_PICKLE)
+        raise TypeError(NOT_PICKLED)
 
     def __contains__(self, node: str) -> bool:
         return self._handle.snapshot().contains(node)
@@ -304,11 +229,11 @@ class Database:
         kinds = [targets] if isinstance(targets, str) else list(targets)
         if isinstance(options.get("relations"), Mapping):
             options["relations"] = [(name, float(weight)) for name, weight in options["relations"].items()]
-        observer = _observer(progress, options.get("epochs"))
+        observer = observer_of(progress, options.get("epochs"))
         try:
             return self._handle.train({"targets": kinds, **options}, model, observer)
         finally:
-            if isinstance(observer, _Bar):
+            if isinstance(observer, Bar):
                 observer.close()
 
     def refresh(self, *, full: bool = False, model: str | None = None) -> Report:
@@ -382,8 +307,20 @@ class Database:
         answer are in ``Answers.errors``.
         """
         asked = [nodes] if isinstance(nodes, str) else list(nodes)
-        query = _query(
-            k, where, kind, exclude, exclude_relations, candidates, min_score, after, diverse, only_new, new_by, cosine, explain
+        query = query_of(
+            k,
+            where,
+            kind,
+            exclude,
+            exclude_relations,
+            candidates,
+            min_score,
+            after,
+            diverse,
+            only_new,
+            new_by,
+            cosine,
+            explain,
         )
         return Answers(*self._handle.similar(asked, query, model, deadline))
 
@@ -422,8 +359,20 @@ class Database:
             asked = [list(one) for one in history] if many else [list(history)]
         else:
             asked = [users] if isinstance(users, str) else list(users or ())
-        query = _query(
-            k, where, kind, exclude, exclude_relations, candidates, min_score, after, diverse, only_new, new_by, cosine, explain
+        query = query_of(
+            k,
+            where,
+            kind,
+            exclude,
+            exclude_relations,
+            candidates,
+            min_score,
+            after,
+            diverse,
+            only_new,
+            new_by,
+            cosine,
+            explain,
         )
         query["include_seen"] = include_seen
         query["interests"] = "Auto" if interests == "auto" else {"AtMost": interests}
@@ -487,141 +436,11 @@ class Database:
         return Aio(self)
 
 
-class Snapshot:
-    """The graph of one epoch. Later commits do not change it."""
-
-    def __init__(self, snapshot: _hedgerow.Snapshot) -> None:
-        self._snapshot = snapshot
-
-    @property
-    def epoch(self) -> int:
-        """The epoch."""
-        return self._snapshot.epoch
-
-    def __len__(self) -> int:
-        return self._snapshot.node_count
-
-    def __contains__(self, node: str) -> bool:
-        return self._snapshot.contains(node)
-
-    def kinds(self) -> dict[str, int]:
-        """The kinds with their numbers of nodes."""
-        return dict(self._snapshot.kinds())
-
-    def relations(self) -> dict[str, Report]:
-        """The relations: their ``edges``, pairs of ``kinds``, ``half_life`` and whether they are ``dislike``."""
-        return {
-            name: {
-                "edges": edges,
-                "kinds": [tuple(pair) for pair in kinds],
-                "half_life": None if half_life is None else timedelta(microseconds=half_life),
-                "dislike": dislike,
-            }
-            for name, edges, kinds, half_life, dislike in self._snapshot.relations()
-        }
-
-    def nodes(self, kind: str) -> Rows:
-        """See ``Database.nodes``."""
-        return Rows(self._snapshot.nodes(kind))
-
-    def edges(self, relation: str, *, kinds: tuple[str, str] | None = None) -> Rows:
-        """See ``Database.edges``."""
-        return Rows(self._snapshot.edges(relation, kinds))
-
-    def neighbors(self, node: str, *, relation: str | None = None) -> Rows:
-        """See ``Database.neighbors``."""
-        return Rows(self._snapshot.neighbors(node, relation))
-
-    def csr(self, relation: str, *, kinds: tuple[str, str] | None = None) -> tuple[Any, list[str], list[str]]:
-        """See ``Database.csr``."""
-        data, indices, indptr, rows, columns = self._snapshot.csr(relation, kinds)
-        try:
-            from scipy.sparse import csr_array
-        except ImportError:
-            return (data, indices, indptr), rows, columns
-        return csr_array((data, indices, indptr), shape=(len(rows), len(columns))), rows, columns
-
-    def __reduce__(self) -> Any:
-        raise TypeError(_PICKLE)
-
-
-class Updater:
-    """A thread that refreshes by itself until it is stopped."""
-
-    def __init__(self, updater: _hedgerow.Updater) -> None:
-        self._updater = updater
-
-    def flush(self) -> int:
-        """Waits until all commits of before are embedded. Returns their epoch."""
-        return self._updater.flush()
-
-    def report(self) -> Report:
-        """Counts of refreshes and failures, the last error, and the last refresh."""
-        return self._updater.report()
-
-    def stop(self) -> Report:
-        """Stops the thread and waits for its end."""
-        return self._updater.stop()
-
-    def __enter__(self) -> Updater:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def __reduce__(self) -> Any:
-        raise TypeError(_PICKLE)
-
-
-class _Bar:
-    """Shows a training: a bar of tqdm, or a line for each epoch."""
-
-    def __init__(self, epochs: int | None) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            self._bar: Any = None
-        else:
-            self._bar = tqdm(total=epochs, unit="epoch")
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
-            recall = event.get("score_recall") or event.get("recall")
-            if self._bar is None:
-                print(f"epoch {event['epoch']}: loss {event['loss']:.4f}, recall {recall or 0:.4f}", file=sys.stderr)
-            else:
-                self._bar.update(1)
-                self._bar.set_postfix(loss=f"{event['loss']:.4f}", recall=f"{recall or 0:.4f}")
-        elif event["event"] == "progress" and self._bar is not None:
-            self._bar.set_description(event["stage"], refresh=False)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _observer(
-    progress: bool | Callable[[dict[str, Any]], None], epochs: int | None
-) -> Callable[[dict[str, Any]], None] | None:
-    if progress is True:
-        return _Bar(epochs)
-    return progress if callable(progress) else None
-
-
-def _property(value: Any) -> Any:
-    """A value of a property as the extension module takes it; a moment as a tuple."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if type(value).__module__ == "numpy" and value.ndim == 0 and value.dtype.kind != "M":
-        return value.item()
-    if isinstance(value, (list, tuple, set)) or getattr(value, "ndim", 0) == 1:
-        return [str(item) for item in (sorted(value) if isinstance(value, set) else value)]
-    return (microseconds(value),)
-
-
 def _is_gap(value: Any) -> bool:
     """True for no value: None, a number that is none, a moment that is none."""
-    return value is None or (not isinstance(value, (str, list, tuple)) and getattr(value, "ndim", 0) == 0 and bool(value != value))
+    return value is None or (
+        not isinstance(value, (str, list, tuple)) and getattr(value, "ndim", 0) == 0 and bool(value != value)
+    )
 
 
 def _words(value: Any) -> list[str]:
@@ -655,36 +474,3 @@ def _sum(commits: list[Report]) -> Report:
         for name, count in commit.items():
             total[name] = max(total["epoch"], count) if name == "epoch" else total.get(name, 0) + count
     return total
-
-
-def _query(
-    k: int,
-    where: str | None,
-    kind: str | None,
-    exclude: Sequence[str],
-    exclude_relations: Sequence[str],
-    candidates: Sequence[str] | None,
-    min_score: float | None,
-    after: str | None,
-    diverse: float,
-    only_new: str | timedelta | None,
-    new_by: str | None,
-    cosine: bool,
-    explain: bool,
-) -> dict[str, Any]:
-    query: dict[str, Any] = {
-        "k": k,
-        "filter": where,
-        "kind": kind,
-        "exclude": list(exclude),
-        "exclude_relations": list(exclude_relations),
-        "candidates": None if candidates is None else list(candidates),
-        "min_score": min_score,
-        "after": after,
-        "diverse": diverse,
-        "cosine": cosine,
-        "explain": explain,
-    }
-    if only_new is not None:
-        query["only_new"] = {"since": int(time.time() * 1e6) - duration(only_new), "property": new_by}
-    return query

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._database import Database, open as open_store
+from ._database import Database
+from ._database import open as open_store
 from ._errors import error
 
 if TYPE_CHECKING:
@@ -87,7 +88,11 @@ class Recommender:
         asked: dict[str, Any]
         if recalculate_user:
             rows = _csr(user_items)
-            asked = {"history": [[f"item:{at}" for at in rows.indices[start:end]] for start, end in zip(rows.indptr, rows.indptr[1:])]}
+            asked = {
+                "history": [
+                    [f"item:{at}" for at in rows.indices[start:end]] for start, end in zip(rows.indptr, rows.indptr[1:])
+                ]
+            }
         else:
             self._require("user", users, self._shape[0])
             asked = {"users": [f"user:{user}" for user in users]}
@@ -180,7 +185,9 @@ class Recommender:
                         batch.link(node, f"{other}:{column}", weight=float(weight))
         users, items = self._shape
         first, second = (max(ids, default=-1) + 1, rows.shape[1])
-        self._shape = (max(users, first), max(items, second)) if kind == "user" else (max(users, second), max(items, first))
+        self._shape = (
+            (max(users, first), max(items, second)) if kind == "user" else (max(users, second), max(items, first))
+        )
         self.db.refresh()
 
     def _require(self, kind: str, ids: list[int], count: int) -> None:

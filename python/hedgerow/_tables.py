@@ -24,7 +24,9 @@ def microseconds(moment: Any) -> int | None:
     if moment is None:
         return None
     if isinstance(moment, (bool, float)):
-        raise error("invalid", f"found the time {moment!r}, expected a moment, or an integer in microseconds since 1970")
+        raise error(
+            "invalid", f"found the time {moment!r}, expected a moment, or an integer in microseconds since 1970"
+        )
     if isinstance(moment, int):
         return moment
     if type(moment).__module__ == "numpy" and moment.dtype.kind in "iu":
@@ -76,7 +78,9 @@ def table(rows: Any, names: Sequence[str] = ()) -> _hedgerow.Table:
         except Exception as failure:
             # A frame of pandas needs pyarrow for it, and one type for each column.
             if not _is_frame(rows):
-                raise failure if isinstance(failure, Error) else error("invalid", f"the table cannot be read: {failure}") from failure
+                raise (
+                    failure if isinstance(failure, Error) else error("invalid", f"the table cannot be read: {failure}")
+                ) from failure
     if _is_frame(rows):
         rows = {str(name): _series(rows[name]) for name in rows.columns}
     if isinstance(rows, Mapping):
@@ -94,7 +98,9 @@ def _from_rows(rows: list[Any], names: Sequence[str]) -> _hedgerow.Table:
         return table({key: [row.get(key) for row in rows] for key in keys})
     widths = {len(row) if isinstance(row, (tuple, list)) else -1 for row in rows}
     if len(widths) != 1 or (width := widths.pop()) < 2 or width > len(names):
-        raise error("invalid", f"found rows of other lengths than 2 to {len(names)}, expected tuples ({', '.join(names)})")
+        raise error(
+            "invalid", f"found rows of other lengths than 2 to {len(names)}, expected tuples ({', '.join(names)})"
+        )
     return table(dict(zip(names, zip(*rows))))
 
 

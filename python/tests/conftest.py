@@ -20,7 +20,10 @@ def edges(users: int = 40, items: int = 30, seed: int = 1) -> list[Edge]:
     for user in range(users):
         for _ in range(8):
             item = random_.randrange(items // 2) * 2 + (user % 2 if random_.random() < 0.9 else 1 - user % 2)
-            made[f"u{user}", f"i{item}"] = (1.0 + random_.randrange(4), 1_700_000_000_000_000 + random_.randrange(10**12))
+            made[f"u{user}", f"i{item}"] = (
+                1.0 + random_.randrange(4),
+                1_700_000_000_000_000 + random_.randrange(10**12),
+            )
     return [(user, item, weight, time) for (user, item), (weight, time) in made.items()]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import edges
 
 import hedgerow
-from conftest import edges
 
 ROWS = edges()
 COLUMNS = {
@@ -35,7 +35,7 @@ def _pyarrow(columns: dict[str, Any]) -> Any:
 
 
 def _duckdb(columns: dict[str, Any]) -> Any:
-    frame = _pyarrow(columns)
+    frame = _pyarrow(columns)  # noqa: F841 (DuckDB reads it by name)
     return pytest.importorskip("duckdb").sql("select * from frame")
 
 
@@ -153,7 +153,14 @@ def test_nodes_have_properties_of_their_types_and_go_out_as_columns(db: hedgerow
         "made": [datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)],
         "genres": [["a", "b"], [], ["c"]],
     }
-    db.add_nodes(made(rows), kind="item", key="id", label="title", tokens=["genres"], properties=["title", "price", "stock", "made"])
+    db.add_nodes(
+        made(rows),
+        kind="item",
+        key="id",
+        label="title",
+        tokens=["genres"],
+        properties=["title", "price", "stock", "made"],
+    )
     nodes = db.nodes("item")
     by_key = {key: row for row, key in enumerate(nodes["key"])}
     assert [nodes["title"][by_key[key]] for key in ("1", "2", "3")] == ["One", "Two", None]
@@ -200,7 +207,7 @@ def test_frames_of_pandas_are_read_without_pyarrow(tmp_path: Path, monkeypatch: 
 
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [
-    ({"a": ["1"], "b": [None]}, {}, "row 0 of column \"b\": found no value"),
+    ({"a": ["1"], "b": [None]}, {}, 'row 0 of column "b": found no value'),
     ({"a": [1, None], "b": [1, 2]}, {}, "column 'a': found no value in row 1"),
     ({"a": [1, "x"], "b": [1, 2]}, {}, "int and str mixed"),
     ({"a": [1.5], "b": [1]}, {}, "found Float64, expected texts or integers"),
@@ -218,7 +225,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ({"a": ["1"], "b": ["1"], "w": [1e39]}, {"weight": "w"}, "found inf"),
     ({"a": ["1"], "b": ["1"], "w": ["x"]}, {"weight": "w"}, "found no number"),
     ({"a": ["1"], "b": ["1"], "t": ["soon"]}, {"time": "t"}, "expected integers or moments"),
-    ({"a": ["1"], "b": ["1"]}, {"weight": "stars"}, "found no column \"stars\""),
+    ({"a": ["1"], "b": ["1"]}, {"weight": "stars"}, 'found no column "stars"'),
     ({"a": ["1"], "b": ["1"]}, {"repeat": "twice"}, "expected last, sum, max or count"),
     ({"a": ["1"], "b": ["1"]}, {"half_life": "soon"}, "expected a whole number with a unit"),
     ({"a": ["1"], "b": ["1"]}, {"half_life": "30d", "relation": "fresh"}, "time"),
@@ -238,7 +245,7 @@ def test_a_bad_value_is_one_clear_error_and_changes_nothing(tmp_path: Path, is_e
             db.link(ROWS, src="u", dst="i")
         before = db.snapshot().epoch
         for rows, options, said in BAD:
-            with pytest.raises(hedgerow.InvalidError, match=".") as raised:
+            with pytest.raises(hedgerow.InvalidError) as raised:
                 db.link(rows, src=("u", "a"), dst=("i", "b"), **options)
             assert said in str(raised.value), (rows, str(raised.value))
             assert raised.value.kind == "invalid"

@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
     use crate::adjacency::list_builder::{ListEntry, WeightTime};
-    use crate::adjacency::weight_classes::WeightClasses;
+    use crate::adjacency::weight_classes::{WeightClass, WeightClasses};
 
     const OWNER: StableId = StableId::new(0xabcd_0000_0000);
     const DAY: i64 = 86_400_000_000;
@@ -396,8 +396,8 @@ mod tests {
             let list = ListBuilder::build_fading(OWNER, entries, Some(minute));
             let (list, half_life) = (list.as_list(), Some(minute));
             assert_eq!(List::check_shape(list.record(), &list.words(), half_life), Ok(()), "{times:?}");
-            let classes: Vec<_> = list.weight_classes().expect("weights fade").iter().collect();
-            assert_eq!(classes.last().map(|class| class.stop()), Some(u32::MAX), "{times:?}");
+            let classes: Vec<WeightClass<'_>> = list.weight_classes().expect("weights fade").iter().collect();
+            assert_eq!(classes.last().map(WeightClass::stop), Some(u32::MAX), "{times:?}");
             for class in classes {
                 assert!(class.accepts(0, 0) && class.share(0) > 0.5 && class.share(0) <= 1.0, "{times:?}");
             }
