@@ -47,6 +47,8 @@ pub(crate) fn long<T: Send, E: Into<Failure>>(
                 received.recv_timeout(SIGNAL_CHECK)
             });
             let heard = match event {
+                // Nothing more is told to whoever wanted the end.
+                Ok(_) if interrupted.is_some() => Ok(()),
                 Ok(event) => observer.map_or(Ok(()), |observer| observer.call1((event(py)?,)).map(drop)),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -102,7 +102,10 @@ impl<'a> Column<'a> {
             }
             DataType::Date32 => (i64::from(array.as_primitive::<Date32Type>().value(row)), 86_400_000_000),
             DataType::Date64 => (array.as_primitive::<Date64Type>().value(row), 1000),
-            _ => (self.integer(row)?.unwrap_or(0), scale),
+            _ => {
+                let time = self.integer(row)?;
+                (time.ok_or_else(|| format!("{}: found a time that is too far away", self.at(row)))?, scale)
+            }
         };
         let scaled = time.checked_mul(scale).filter(|&time| time != i64::MIN);
         scaled.map(Some).ok_or_else(|| format!("{}: found {time}, a time that is too far away", self.at(row)))

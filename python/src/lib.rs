@@ -16,7 +16,7 @@ mod snapshot;
 mod tables;
 mod updater;
 
-/// What `hedgerow/*.py` calls.
+/// The classes and functions that the files in `hedgerow` import.
 #[pyo3::pymodule(gil_used = false)]
 mod _hedgerow {
     #[pymodule_export]

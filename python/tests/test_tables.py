@@ -179,6 +179,14 @@ def test_rows_go_to_pandas_polars_pyarrow_and_duckdb(trained: hedgerow.Database)
     assert list(answers.to_polars()["node"]) == answers.nodes == list(answers.to_pandas()["node"])
 
 
+def test_a_time_of_64_bits_without_a_sign_is_refused_where_it_is_too_far_away(db: hedgerow.Database) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = pyarrow.table({"a": ["1", "2"], "b": ["1", "1"], "t": pyarrow.array([5, 2**64 - 1], pyarrow.uint64())})
+    with pytest.raises(hedgerow.InvalidError, match="row 1 .*too far away"):
+        db.link(rows, src=("u", "a"), dst=("i", "b"), time="t", time_unit="us")
+    assert len(db.snapshot()) == 0
+
+
 def test_a_stream_of_many_small_pieces_is_few_batches(db: hedgerow.Database) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     db.link(ROWS, src="user", dst="item")
@@ -225,6 +233,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ({"a": ["1"], "b": ["1"], "w": [1e39]}, {"weight": "w"}, "found inf"),
     ({"a": ["1"], "b": ["1"], "w": ["x"]}, {"weight": "w"}, "found no number"),
     ({"a": ["1"], "b": ["1"], "t": ["soon"]}, {"time": "t"}, "expected integers or moments"),
+    ({"a": ["1"], "b": ["1"], "t": [2**62]}, {"time": "t", "time_unit": "s"}, "too far away"),
     ({"a": ["1"], "b": ["1"]}, {"weight": "stars"}, 'found no column "stars"'),
     ({"a": ["1"], "b": ["1"]}, {"repeat": "twice"}, "expected last, sum, max or count"),
     ({"a": ["1"], "b": ["1"]}, {"half_life": "soon"}, "expected a whole number with a unit"),

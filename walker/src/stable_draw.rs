@@ -15,9 +15,9 @@ const FADING_TRIES: f64 = 8.0;
 /// neighbor is equally likely. With weights, an occupied slot is accepted with the probability `weight / max`, where
 /// `max` is the largest weight rounded up to a power of two.
 ///
-/// Where weights fade, a draw goes through the [classes of weights](hedgerow_storage::WeightClass), the newest first, and stays in one with the
-/// probability that the class stores. There it draws a neighbor alike, and accepts it with the probability `weight / max` of the class,
-/// which is above 1/2. If it does not, the draw begins anew.
+/// Where weights fade, each [class of weights](hedgerow_storage::WeightClass) is tried in turn, the newest first. The class stores the
+/// probability that the draw stays in it. There a neighbor is drawn as from any list, and accepted with the probability `weight / max` of
+/// the class, which is above 1/2. Otherwise the draw begins again.
 ///
 /// # Determinism
 /// Canonical: a function of the neighbors' stable ids and weights, and of `key`.

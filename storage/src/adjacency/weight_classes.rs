@@ -33,7 +33,7 @@ pub struct WeightClass<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct WeightClasses<'a>(pub(crate) Classes<'a>);
 
-/// Where the classes are.
+/// The memory that holds the classes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Classes<'a> {
     /// In the block that starts at this word.
